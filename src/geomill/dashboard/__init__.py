@@ -1,0 +1,1 @@
+"""The web page of geomill: static files that read the HTTP API only."""

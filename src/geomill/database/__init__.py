@@ -1,0 +1,1 @@
+"""Connections, the embedded cluster and the schemas."""

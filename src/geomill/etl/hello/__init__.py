@@ -1,0 +1,1 @@
+"""The smallest job type: two stages that say hello."""

@@ -1,0 +1,1 @@
+"""A vector file becomes a PostGIS table and a STAC Item."""

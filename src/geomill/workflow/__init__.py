@@ -1,0 +1,1 @@
+"""Jobs: what they are, how they are submitted, run, advanced and recovered."""
