@@ -115,7 +115,7 @@ class TokenStore:
     def _read(self, path: Path) -> _Record | None:
         try:
             record: _Record = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, json.JSONDecodeError):
             return None
         except OSError as error:
             raise _unusable(self._directory, error) from error
@@ -139,6 +139,8 @@ def _write_private(path: Path, text: str) -> None:
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     unfinished.rename(path)
 
 

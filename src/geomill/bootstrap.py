@@ -109,6 +109,8 @@ async def _reconcile_for_ever(repository: PostgreSQLRepository) -> None:
             await asyncio.to_thread(reconcile, repository)
         except DatabaseUnavailable as error:
             _log.warning("reconciler waits for the database", detail=error.message)
+        except Exception:  # noqa: BLE001 - one bad pass must not end reconciling
+            _log.exception("a reconciling pass failed")
         await asyncio.sleep(INTERVAL_S)
 
 

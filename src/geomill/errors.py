@@ -11,6 +11,7 @@
     ├── ConfigurationError        a setting or a precondition of this machine
     ├── DatabaseUnavailable       could not ask: never to be read as "not there"
     ├── TaskCrashed               a task's process died or ran out of time
+    ├── TaskFailed                a handler failed in a way nobody foresaw
     └── Superseded                this attempt is no longer the current one
 
 Each says what is wrong, with which input, and what to do. ``transient`` errors are worth
@@ -90,6 +91,10 @@ class TaskCrashed(GeomillError):
     """The process that ran a task died, or was stopped at its deadline."""
 
     transient: ClassVar[bool] = True
+
+
+class TaskFailed(GeomillError):
+    """A handler failed in a way nobody foresaw; the log has the details."""
 
 
 class Superseded(GeomillError):

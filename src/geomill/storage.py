@@ -25,7 +25,12 @@ def local_path(source: str) -> Path:
     Raises:
         InvalidSource: another scheme, no such file, a directory, or one that may not be read.
     """
-    parts = urlsplit(source)
+    try:
+        parts = urlsplit(source)
+    except ValueError as error:
+        raise InvalidSource(
+            f"source {source!r} is no URL: {error}.", remedy="Give a path or a file:// URL."
+        ) from error
     if parts.scheme == "file":
         path = Path(unquote(parts.path))
     elif "://" in source:
@@ -65,8 +70,8 @@ def fingerprints(path: Path) -> dict[str, Fingerprint]:
     if path.suffix.lower() == ".shp":
         parts += [
             sibling
-            for sibling in sorted(path.parent.glob(f"{path.stem}.*"))
-            if sibling.suffix.lower() in _SHAPEFILE_PARTS
+            for sibling in sorted(path.parent.iterdir())
+            if sibling.stem == path.stem and sibling.suffix.lower() in _SHAPEFILE_PARTS
         ]
     described: dict[str, Fingerprint] = {}
     for part in parts:

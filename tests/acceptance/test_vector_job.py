@@ -305,3 +305,101 @@ def test_every_session_of_the_platform_says_who_it_is(
         }
     assert {"geomill/api", "geomill/worker"} <= names
     assert all(name.startswith("geomill/") for name in names), names
+
+
+def test_columns_with_names_of_postgresql_are_renamed(
+    run: Run, client: httpx.Client, tmp_path: Path
+) -> None:
+    source = tmp_path / "bounds.geojson"
+    properties = {"xmin": 1.5, "ctid": "a", "fid": 7, "geom": "b"}
+    feature = {
+        "type": "Feature",
+        "properties": properties,
+        "geometry": shapely.geometry.mapping(SQUARE),
+    }
+    source.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    assert run(source, "system_names")["status"] == "succeeded"
+    page = client.get("/api/features/collections/system_names/items").json()
+    assert page["features"][0]["properties"]["xmin_"] == 1.5
+
+
+def test_an_open_ring_is_closed_and_counted(run: Run, tmp_path: Path) -> None:
+    ring = [[0, 0], [0, 1], [1, 1], [1, 0]]
+    feature = {
+        "type": "Feature",
+        "properties": {"n": 1},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
+    source = tmp_path / "open.geojson"
+    source.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    job = run(source, "open_ring")
+    assert job["status"] == "succeeded", job
+    assert job["result"]["repaired_count"] == 1
+
+
+def test_an_earlier_file_can_be_published_again(
+    run: Run, client: httpx.Client, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.geojson", tmp_path / "second.geojson"
+    first.write_text(collection(SQUARE))
+    second.write_text(collection(SQUARE, SQUARE))
+    for source, count in ((first, 1), (second, 2), (first, 1)):
+        assert run(source, "back_and_forth")["status"] == "succeeded"
+        page = client.get("/api/features/collections/back_and_forth/items").json()
+        assert page["numberMatched"] == count
+
+
+def test_what_a_superseded_attempt_left_goes_with_the_publish(
+    run: Run, database: PostgreSQLRepository, operator: httpx.Client, tmp_path: Path
+) -> None:
+    source = tmp_path / "leftover.geojson"
+    source.write_text(collection(SQUARE))
+    job = run(source, "leftover")
+    stale = f"leftover__s_{job['job_id'][:8]}_999_1"
+    with database.transaction() as connection:
+        connection.execute(f'CREATE TABLE geo."{stale}" (n int)')
+        connection.execute(
+            "UPDATE app.jobs SET status = 'failed' WHERE job_id = %s", (job["job_id"],)
+        )
+    operator.post(f"/api/jobs/{job['job_id']}/resubmit").raise_for_status()
+    assert run(source, "leftover")["status"] == "succeeded"
+    with database.transaction() as connection:
+        row = connection.execute("SELECT to_regclass(%s)", (f'geo."{stale}"',)).fetchone()
+    assert row == (None,)
+
+
+def test_a_view_on_a_published_table_is_named_and_kept(
+    run: Run, database: PostgreSQLRepository, tmp_path: Path
+) -> None:
+    source = tmp_path / "viewed.geojson"
+    source.write_text(collection(SQUARE))
+    assert run(source, "viewed")["status"] == "succeeded"
+    with database.transaction() as connection:
+        connection.execute("CREATE VIEW public.on_viewed AS SELECT fid FROM geo.viewed")
+    source.write_text(collection(SQUARE, SQUARE))
+    job = run(source, "viewed")
+    assert job["status"] == "failed"
+    assert "on_viewed" in job["error"]["message"]
+
+
+def test_a_zip_cannot_smuggle_in_another_format(operator: httpx.Client, tmp_path: Path) -> None:
+    archive = tmp_path / "smuggled.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("x.shp", "<OGRVRTDataSource/>")
+        zipped.writestr("x.dbf", "x")
+        zipped.writestr("x.shx", "x")
+    answer = operator.post(
+        "/api/jobs/submit/process_vector", json={"source": str(archive), "table": "never"}
+    )
+    assert answer.status_code == 422
+    assert "not a Shapefile" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"source": "file://[x", "table": "a"}, {"source": "/x", "title": "a\x00b"}]
+)
+def test_what_no_system_could_take_is_a_wrong_parameter(
+    operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    answer = operator.post("/api/jobs/submit/process_vector", json={"table": "a", **parameters})
+    assert answer.status_code == 422

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from geomill.config import Settings
 from geomill.database.credentials import DsnCredentials, EmbeddedCredentials
 from geomill.database.postgresql import PoolLimits, PostgreSQLRepository
 from geomill.errors import ConfigurationError, DatabaseUnavailable
@@ -96,3 +97,14 @@ def test_a_read_that_takes_too_long_is_stopped(repository: PostgreSQLRepository)
 
     with pytest.raises(DatabaseUnavailable, match="longer than it may"):
         asyncio.run(sleep())
+
+
+def test_options_of_a_dsn_are_kept(settings: Settings) -> None:
+    assert settings.dsn is not None
+    dsn = SecretStr(settings.dsn.get_secret_value() + " options='-c work_mem=12345kB'")
+    repository = PostgreSQLRepository(DsnCredentials(dsn), role="test")
+    repository.open()
+    with repository.transaction() as connection:
+        assert connection.execute("SHOW work_mem").fetchone() == ("12345kB",)
+        assert connection.execute("SHOW search_path").fetchone() == ("public,procrastinate",)
+    repository.close()

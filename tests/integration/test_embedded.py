@@ -97,3 +97,11 @@ def test_a_home_the_server_cannot_enter_is_named(own_home: Path) -> None:
     own_home.chmod(0o700)
     with pytest.raises(ConfigurationError, match="may not enter"):
         EmbeddedCluster(own_home).start()
+
+
+def test_a_socket_directory_of_somebody_else_is_refused(own_home: Path) -> None:
+    cluster = EmbeddedCluster(own_home)
+    cluster.root.mkdir()
+    cluster.socket_dir.symlink_to("/etc")
+    with pytest.raises(ConfigurationError, match="somebody else"):
+        cluster.start()

@@ -189,3 +189,28 @@ def test_a_lost_task_is_recovered(
         for task in open_tasks(repository, job):
             worker.run_task(task.task_id)
     assert current(repository, job).status is Status.SUCCEEDED
+
+
+def test_one_task_that_cannot_be_recovered_stops_no_other(
+    repository: PostgreSQLRepository, hello: Callable[[int], Job]
+) -> None:
+    job = hello(2)
+    poison, lost = open_tasks(repository, job)
+    with repository.transaction() as connection:
+        connection.execute(
+            "UPDATE app.jobs SET job_type = 'withdrawn' WHERE job_id = %s", (job.job_id,)
+        )
+        connection.execute(
+            "UPDATE app.tasks SET status = 'running', attempt = max_attempts WHERE task_id = %s",
+            (poison.task_id,),
+        )
+        connection.execute(
+            "UPDATE app.stages SET finished_count = 1 WHERE job_id = %s", (job.job_id,)
+        )
+        for task in (poison, lost):
+            assert task.engine_id is not None
+            jobs.drop_delivery(connection, task.engine_id)
+    reconcile(repository)
+    kept = {task.task_id: task for task in open_tasks(repository, job)}
+    assert kept[poison.task_id].status is Status.RUNNING
+    assert kept[lost.task_id].engine_id != lost.engine_id

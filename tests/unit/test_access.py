@@ -94,3 +94,11 @@ def test_of_many_redeemers_exactly_one_wins(store: TokenStore) -> None:
         with ThreadPoolExecutor(8) as threads:
             grants = list(threads.map(store.redeem, [code] * 8))
         assert sum(grant is not None for grant in grants) == 1
+
+
+def test_a_damaged_token_file_is_no_token_and_harms_no_other(tmp_path: Path) -> None:
+    store = TokenStore(tmp_path)
+    secret = store.mint(Role.READER, "good", lifetime_s=60)
+    (tmp_path / "tokens" / f"{'0' * 64}.json").touch()
+    assert store.find(secret) == Grant("good", Role.READER)
+    assert store.mint(Role.READER, "another", lifetime_s=60)

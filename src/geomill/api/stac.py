@@ -340,7 +340,7 @@ def _check_geometry(geometry: Json) -> None:
         raise _no_geometry()
     try:
         shapely.from_geojson(orjson.dumps(geometry))
-    except shapely.errors.GEOSException as error:
+    except (shapely.errors.GEOSException, TypeError) as error:
         raise _no_geometry() from error
 
 

@@ -32,6 +32,7 @@ def publish_vector(
     Raises:
         AlreadyExists: the table's name is taken by one that geomill did not publish.
     """
+    tables.limit_lock_waits(connection)
     pgstac.lock_dataset(connection, dataset.dataset_id)
     old = datasets.find_dataset(connection, dataset.dataset_id)
     moved = old is not None and (old.collection_id, old.item_id) != (

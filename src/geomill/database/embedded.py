@@ -14,6 +14,7 @@ import os
 import pwd
 import secrets
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
@@ -147,8 +148,21 @@ class EmbeddedCluster:
         owner = _server_user()
         if owner is not None:
             _check_reachable(self.root, owner)
-        self.socket_dir.mkdir(mode=0o700, exist_ok=True)
-        self._give_to_server(self.socket_dir)
+        self._prepare_socket_directory()
+
+    def _prepare_socket_directory(self) -> None:
+        directory, owner = self.socket_dir, _server_user()
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        found = directory.lstat()
+        owners = {os.geteuid()} if owner is None else {os.geteuid(), owner.pw_uid}
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in owners:
+            raise ConfigurationError(
+                f"The socket directory {directory} belongs to somebody else.",
+                remedy="Remove it, or set GEOMILL_HOME to a shorter path of your own.",
+            )
+        directory.chmod(0o700)
+        self._give_to_server(directory)
 
     def _initialise(self) -> None:
         password = secrets.token_urlsafe(32)
@@ -216,13 +230,13 @@ class EmbeddedCluster:
             working_directory = Path(f"/proc/{pid}/cwd").readlink()
         except (FileNotFoundError, PermissionError):
             working_directory = None
-        if working_directory != self.data:
+        if working_directory != self.data.resolve():
             pid_file.unlink(missing_ok=True)
 
     def _give_to_server(self, path: Path) -> None:
         owner = _server_user()
         if owner is not None:
-            os.chown(path, owner.pw_uid, owner.pw_gid)
+            os.chown(path, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
 
     def _run(self, program: str, *arguments: str, stdin: str = "") -> None:
         owner = _server_user()

@@ -68,11 +68,13 @@ class PostgreSQLRepository:
         return f"PostgreSQLRepository(role={self.application_name!r})"
 
     def _connection_arguments(self) -> dict[str, Any]:
+        given = self._credentials.connection_parameters()
+        session = f"-c search_path=public,{ENGINE_SCHEMA} -c timezone=UTC"
         return {
             **_KEEPALIVE,
-            **self._credentials.connection_parameters(),
+            **given,
             "application_name": self.application_name,
-            "options": f"-c search_path=public,{ENGINE_SCHEMA} -c timezone=UTC",
+            "options": f"{given.get('options', '')} {session}".strip(),
         }
 
     def open(self) -> None:

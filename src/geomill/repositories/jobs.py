@@ -99,12 +99,14 @@ def finish_job(
     )
 
 
-def reopen_job(connection: Connection[tuple[Any, ...]], job_id: str) -> bool:
-    """Failed or cancelled → queued for another run, its stages and tasks cleared."""
+def reopen_job(
+    connection: Connection[tuple[Any, ...]], job_id: str, statuses: Sequence[Status]
+) -> bool:
+    """Ended in one of ``statuses`` → queued for another run, its stages and tasks cleared."""
     cursor = connection.execute(
         "UPDATE app.jobs SET status = 'queued', run = run + 1, result = NULL, error = NULL,"
-        " finished_at = NULL WHERE job_id = %s AND status IN ('failed', 'cancelled')",
-        (job_id,),
+        " finished_at = NULL WHERE job_id = %s AND status = ANY(%s::app.status[])",
+        (job_id, [str(status) for status in statuses]),
     )
     if cursor.rowcount == 0:
         return False

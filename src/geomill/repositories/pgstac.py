@@ -30,12 +30,6 @@ class PgStacRepository:
             row = connection.execute("SELECT get_collection(%s)", (collection_id,)).fetchone()
         return None if row is None else row[0]
 
-    def collection_exists(
-        self, connection: Connection[tuple[Any, ...]], collection_id: str
-    ) -> bool:
-        """Whether there is a Collection with this id."""
-        return self.find_collection(connection, collection_id) is not None
-
     def upsert_collection(self, connection: Connection[tuple[Any, ...]], collection: Json) -> None:
         """Insert the Collection, or replace the one with its id."""
         with _in_pgstac(connection):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import psycopg
 from psycopg import sql
 
 from geomill.errors import AlreadyExists
@@ -132,9 +133,7 @@ def swap_in(
         AlreadyExists: the name is taken by a table that geomill did not publish.
     """
     if replaces:
-        connection.execute(
-            sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(_SCHEMA, table))
-        )
+        _drop_replaced(connection, table)
     elif table_exists(connection, table):
         raise AlreadyExists(
             f"Table {_SCHEMA}.{table} exists and was not published by geomill.",
@@ -151,6 +150,23 @@ def swap_in(
                 sql.Identifier(_SCHEMA, name(staging)), sql.Identifier(name(table))
             )
         )
+
+
+def limit_lock_waits(connection: Connection[tuple[Any, ...]]) -> None:
+    """Rather fail and try again than have every reader queue behind a waiting swap."""
+    connection.execute("SET LOCAL lock_timeout = '10s'")
+
+
+def _drop_replaced(connection: Connection[tuple[Any, ...]], table: str) -> None:
+    try:
+        connection.execute(
+            sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(_SCHEMA, table))
+        )
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise AlreadyExists(
+            f"Table {_SCHEMA}.{table} cannot be replaced: {error.diag.message_detail}.",
+            remedy="Drop what depends on it, then resubmit the job.",
+        ) from error
 
 
 def table_exists(connection: Connection[tuple[Any, ...]], table: str) -> bool:

@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from geomill import errors
 from geomill.errors import GeomillError, TaskCrashed
+from geomill.workflow.failures import failure_of
 
 if TYPE_CHECKING:
     from geomill.config import Settings
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 _PRELOAD = ["geomill.bootstrap"]
 _MIB = 2**20
+_MORE_MEMORY = "Raise GEOMILL_TASK_MEMORY_MB, or give it less to do."
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,12 @@ def _child_main(entry: ChildEntry, request: ChildRequest, sender: Pipe) -> None:
         outcome: tuple[str, Any] = ("result", entry(request))
     except GeomillError as error:
         outcome = ("error", (type(error).__name__, error.message, error.remedy))
+    except MemoryError:
+        outcome = ("error", ("TaskCrashed", "The task ran out of memory.", _MORE_MEMORY))
+    except Exception as error:  # noqa: BLE001 - a bug must reach the parent as a failure
+        _log.exception("task failed", job_type=request.job_type)
+        failure = failure_of(error)
+        outcome = ("error", (failure.type, failure.message, failure.remedy))
     sender.send(outcome)
 
 

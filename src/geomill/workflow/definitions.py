@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -48,6 +49,8 @@ class JobDefinition:
     Attributes:
         check: Looks at the parameters in a child process before a job exists.
         sources: Fingerprints of what the job reads; part of the job's identity.
+        stands: Whether what a succeeded job made is still what is live; if not, the same
+            submission runs again.
         discard: Removes what a failed job left, in the transaction that fails it.
     """
 
@@ -57,6 +60,7 @@ class JobDefinition:
     stages: tuple[StageDefinition, ...]
     check: Callable[[Any], Json] | None = None
     sources: Callable[[Any], Json] | None = None
+    stands: Callable[[Connection[tuple[Any, ...]], str, Any], bool] | None = None
     discard: Callable[[Connection[tuple[Any, ...]], str, Any], None] | None = None
 
 
@@ -100,6 +104,7 @@ PROCESS_VECTOR = JobDefinition(
     ),
     check=vector.check,
     sources=vector.sources,
+    stands=vector.stands,
     discard=vector.discard,
 )
 JOB_TYPES = {definition.name: definition for definition in (HELLO_WORLD, PROCESS_VECTOR)}
@@ -127,6 +132,11 @@ def validate(definition: JobDefinition, parameters: Json) -> Any:
         InvalidParameter: some are missing, unknown or wrong; each is named.
     """
     try:
+        if "\\u0000" in json.dumps(parameters):
+            raise InvalidParameter(
+                f"{definition.name}: a parameter holds a NUL character.",
+                remedy="Take it out: PostgreSQL cannot store it.",
+            )
         return definition.parameters.model_validate(parameters)
     except ValidationError as error:
         wrong = "; ".join(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 import structlog
-from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
+from procrastinate import App, JobContext, PsycopgConnector, SyncPsycopgConnector
 from procrastinate.exceptions import ConnectorException
 
 from geomill.errors import DatabaseUnavailable
@@ -66,10 +66,14 @@ async def run(pool: AsyncPool, deliver: Callable[[int], None], *, concurrency: i
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with ThreadPoolExecutor(concurrency, thread_name_prefix="task") as threads:
 
-        async def deliver_one(task_id: int) -> None:
-            await asyncio.get_running_loop().run_in_executor(threads, deliver, task_id)
+        async def deliver_one(context: JobContext, task_id: int) -> None:
+            beating = asyncio.create_task(_beat(app, context.job.worker_id))
+            try:
+                await asyncio.get_running_loop().run_in_executor(threads, deliver, task_id)
+            finally:
+                beating.cancel()
 
-        app.task(name=_TASK_NAME, queue=QUEUE)(deliver_one)
+        app.task(name=_TASK_NAME, queue=QUEUE, pass_context=True)(deliver_one)
         await app.open_async(cast("Any", pool))
         starts_in_a_row = 0
         while not stop.is_set():
@@ -85,6 +89,14 @@ async def run(pool: AsyncPool, deliver: Callable[[int], None], *, concurrency: i
                     "The queue's worker ended each time it was started.",
                     remedy="The lines above say why; 'geomill doctor' looks at the database.",
                 )
+
+
+async def _beat(app: App, worker_id: int | None) -> None:
+    """Keep a worker's heartbeat while a task runs: the library's own ends when draining begins."""
+    while worker_id is not None:
+        await asyncio.sleep(HEARTBEAT_S)
+        with contextlib.suppress(ConnectorException, psycopg.OperationalError):
+            await app.job_manager.update_heartbeat(worker_id)
 
 
 async def _run_once(app: App, stop: asyncio.Event, concurrency: int) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import structlog
 
-from geomill.model.job import Failure, Status
+from geomill.errors import GeomillError
+from geomill.model.job import Failure, Status, Task
 from geomill.repositories import jobs
 from geomill.workflow import advance, engine
 
 if TYPE_CHECKING:
+    from psycopg import Connection
+
     from geomill.database.postgresql import PostgreSQLRepository
 
 INTERVAL_S = 5.0
@@ -36,12 +40,21 @@ def reconcile(
             return 0
         lost = jobs.lost_tasks(connection, stalled_after_s)
         for task in lost:
-            if task.engine_id is not None:
-                jobs.drop_delivery(connection, task.engine_id)
-            if task.status is Status.QUEUED:
-                engine.enqueue(connection, [task.task_id])
+            try:
+                with connection.transaction():
+                    _recover(connection, task)
+            except (GeomillError, psycopg.DatabaseError):
+                _log.exception("task not recovered", task_id=task.task_id)
             else:
-                job = jobs.get_job(connection, task.job_id)
-                advance.task_failed(connection, job, task, _CRASHED)
-            _log.warning("task recovered", task_id=task.task_id, was=task.status)
+                _log.warning("task recovered", task_id=task.task_id, was=task.status)
     return len(lost)
+
+
+def _recover(connection: Connection[tuple[Any, ...]], task: Task) -> None:
+    if task.engine_id is not None:
+        jobs.drop_delivery(connection, task.engine_id)
+    if task.status is Status.QUEUED:
+        engine.enqueue(connection, [task.task_id])
+        return
+    job = jobs.get_job(connection, task.job_id)
+    advance.task_failed(connection, job, task, _CRASHED)

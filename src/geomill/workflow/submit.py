@@ -14,6 +14,8 @@ from geomill.workflow.child import ChildEntry, ChildRequest, run_in_child
 from geomill.workflow.definitions import JOB_TYPES, JobDefinition, get_definition, validate
 
 if TYPE_CHECKING:
+    from psycopg import Connection
+
     from geomill.config import Settings
     from geomill.database.postgresql import PostgreSQLRepository
 
@@ -54,8 +56,8 @@ class Submitter:
         job = _job(definition, validated, submitted_by)
         with self._repository.transaction() as connection:
             existing = jobs.find_job(connection, job.job_id)
-        if existing is not None:
-            return Submission(existing, created=False)
+            if existing is not None:
+                return _answered(connection, definition, validated, existing)
         if definition.check is not None:
             run_in_child(
                 self._child_entry, ChildRequest(self._settings, job.job_type, job.parameters)
@@ -74,7 +76,7 @@ class Submitter:
             AlreadyExists: the job is running, waiting or has succeeded.
         """
         with self._repository.transaction() as connection:
-            if not jobs.reopen_job(connection, job_id):
+            if not jobs.reopen_job(connection, job_id, (Status.FAILED, Status.CANCELLED)):
                 job = jobs.get_job(connection, job_id)
                 raise AlreadyExists(
                     f"Job {job_id} is {job.status}; only failed and cancelled jobs run again.",
@@ -97,6 +99,24 @@ class Submitter:
             }
             for definition in JOB_TYPES.values()
         ]
+
+
+def _answered(
+    connection: Connection[tuple[Any, ...]],
+    definition: JobDefinition,
+    parameters: Any,
+    existing: Job,
+) -> Submission:
+    """The job there is; run again if it succeeded and something else has taken its place since."""
+    if (
+        existing.status is not Status.SUCCEEDED
+        or definition.stands is None
+        or definition.stands(connection, existing.job_id, parameters)
+        or not jobs.reopen_job(connection, existing.job_id, (Status.SUCCEEDED,))
+    ):
+        return Submission(existing, created=False)
+    advance.begin(connection, existing)
+    return Submission(jobs.get_job(connection, existing.job_id), created=True)
 
 
 def _job(definition: JobDefinition, validated: Any, submitted_by: str) -> Job:

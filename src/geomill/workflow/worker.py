@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import psycopg
 import structlog
 
-from geomill.errors import DatabaseUnavailable, GeomillError, Superseded
+from geomill.errors import Superseded
 from geomill.etl.context import TransactionContext
 from geomill.model.job import Failure, Job, Json, Task
 from geomill.repositories import jobs
 from geomill.workflow import advance
 from geomill.workflow.child import ChildEntry, ChildRequest, run_in_child
 from geomill.workflow.definitions import Kind, get_definition, validate
+from geomill.workflow.failures import failure_of
 
 if TYPE_CHECKING:
     from geomill.config import Settings
@@ -48,8 +48,6 @@ class Worker:
             self._run(job, task)
         except Superseded as error:
             _log.info("task superseded", task_id=task_id, detail=error.message)
-        except DatabaseUnavailable:
-            raise
         except Exception as error:  # noqa: BLE001 - a bug in a handler must end in a recorded state
             _log.exception("task failed", task_id=task_id, job_id=job.job_id)
             self._record_failure(job, task, failure_of(error))
@@ -79,26 +77,3 @@ class Worker:
                 advance.task_failed(connection, job, task, failure)
         except Superseded as error:
             _log.info("task superseded", task_id=task.task_id, detail=error.message)
-
-
-def failure_of(error: Exception) -> Failure:
-    """An exception as the row a user reads; unexpected ones keep their details in the log."""
-    if isinstance(error, GeomillError):
-        return Failure(
-            type=type(error).__name__,
-            message=error.message,
-            remedy=error.remedy,
-            transient=error.transient,
-        )
-    retriable = isinstance(
-        error,
-        psycopg.errors.SerializationFailure
-        | psycopg.errors.DeadlockDetected
-        | psycopg.errors.LockNotAvailable,
-    )
-    return Failure(
-        type=type(error).__name__,
-        message="The task failed unexpectedly.",
-        remedy="The worker's log has the details; resubmit the job once the cause is mended.",
-        transient=retriable,
-    )

@@ -95,10 +95,10 @@ def _geometries(
     present = np.asarray(given.is_valid(), dtype=bool)
     if not plan.repair and plan.transformer is None and bool(np.all(fits | ~present)):
         return given, 0
-    parsed = _parsed(given, plan, first_row)
-    repaired_count = 0
+    parsed, repaired_count = _parsed(given, plan, first_row)
     if plan.repair:
-        parsed, repaired_count = _repaired(parsed, plan, first_row)
+        parsed, made_valid_count = _repaired(parsed, plan, first_row)
+        repaired_count += made_valid_count
         if repaired_count == 0 and plan.transformer is None and bool(np.all(fits | ~present)):
             return given, 0
     flat = _in_dimension(parsed, has_z=plan.has_z)
@@ -121,17 +121,22 @@ def _refuse_curves(seen: wkb.Headers, plan: CleaningPlan, first_row: int) -> Non
         )
 
 
-def _parsed(given: pa.BinaryArray, plan: CleaningPlan, first_row: int) -> NDArray[Any]:
-    """Shapely geometries; unclosed rings are closed when repairing."""
+def _parsed(given: pa.BinaryArray, plan: CleaningPlan, first_row: int) -> tuple[NDArray[Any], int]:
+    """Shapely geometries; unclosed rings are closed when repairing, and counted."""
     raw = given.to_numpy(zero_copy_only=False)
-    parsed = shapely.from_wkb(raw, on_invalid="fix" if plan.repair else "ignore")
+    parsed = shapely.from_wkb(raw, on_invalid="ignore")
     lost = np.asarray(given.is_valid(), dtype=bool) & shapely.is_missing(parsed)
+    closed_count = 0
+    if plan.repair and lost.any():
+        parsed[lost] = shapely.from_wkb(raw[lost], on_invalid="fix")
+        closed_count = int(np.count_nonzero(lost & ~shapely.is_missing(parsed)))
+        lost &= shapely.is_missing(parsed)
     if lost.any():
         raise InvalidSource(
             f"{plan.source}, row {_row(lost, first_row)} has a geometry that cannot be read.",
             remedy="Mend or delete that feature in QGIS, or get the file again.",
         )
-    return parsed
+    return parsed, closed_count
 
 
 def _repaired(parsed: NDArray[Any], plan: CleaningPlan, first_row: int) -> tuple[NDArray[Any], int]:

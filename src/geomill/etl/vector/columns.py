@@ -88,6 +88,9 @@ def feature_columns(fields: Iterable[pa.Field[Any]]) -> list[FeatureColumn]:
     ]
 
 
+_RESERVED = {KEY_COLUMN, GEOMETRY_COLUMN, "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
+
+
 def launder(source_names: Sequence[str]) -> list[str]:
     """Column names that need no quoting and differ from one another, the key and the geometry."""
     taken = {KEY_COLUMN, GEOMETRY_COLUMN}
@@ -110,7 +113,7 @@ def _plain(source_name: str) -> str:
 
 
 def _unreserved(name: str) -> str:
-    return f"{name}_" if name in {KEY_COLUMN, GEOMETRY_COLUMN} else name
+    return f"{name}_" if name in _RESERVED else name
 
 
 def _untaken(name: str, taken: set[str]) -> str:

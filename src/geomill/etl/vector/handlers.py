@@ -14,7 +14,7 @@ from geomill.catalog.publish import publish_vector
 from geomill.etl.vector.load import VectorLoadReport, load_source, staging_prefix
 from geomill.etl.vector.source import Inspection, inspect_source
 from geomill.model.dataset import Dataset
-from geomill.repositories import tables
+from geomill.repositories import datasets, tables
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -139,6 +139,7 @@ def publish(context: TransactionContext, parameters: ProcessVector, input: Json)
         _dataset(context.task.job_id, parameters, inspection, report),
         report.staging_table,
     )
+    discard(context.connection, context.task.job_id, parameters)  # what superseded attempts left
     return {
         "dataset_id": dataset.dataset_id,
         "collection_id": dataset.collection_id,
@@ -150,10 +151,16 @@ def publish(context: TransactionContext, parameters: ProcessVector, input: Json)
     }
 
 
+def stands(connection: Connection[tuple[Any, ...]], job_id: str, parameters: ProcessVector) -> bool:
+    """Whether the dataset is still the one that job published."""
+    dataset = datasets.find_dataset(connection, parameters.table)
+    return dataset is not None and dataset.job_id == job_id
+
+
 def discard(
     connection: Connection[tuple[Any, ...]], job_id: str, parameters: ProcessVector
 ) -> None:
-    """Drop what a failed job loaded and did not publish."""
+    """Drop what a job loaded and did not publish."""
     tables.drop_staging(connection, staging_prefix(parameters.table, job_id))
 
 

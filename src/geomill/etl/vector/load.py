@@ -205,7 +205,7 @@ def _refusals(inspection: Inspection) -> Generator[None]:
     """What PostgreSQL says of a value it does not take, with the row it stands in."""
     try:
         yield
-    except psycopg.DataError as error:
+    except (psycopg.DataError, psycopg.errors.InternalError_) as error:
         place = re.search(r"line (\d+)(?:, column (\w+))?", error.diag.context or "")
         row = f", row {place[1]}" if place else ""
         column = f", column '{place[2]}'" if place and place[2] else ""

@@ -160,6 +160,9 @@ def _check_shapefile_length(path: Path) -> None:
         )
 
 
+_SHAPEFILE_CODE = b"\x00\x00\x27\x0a"
+
+
 def _check_signature(path: Path, suffix: str) -> None:
     """Keep GDAL from trying other drivers: some, like VRT, read further files and URLs."""
     with path.open("rb") as file:
@@ -168,7 +171,7 @@ def _check_signature(path: Path, suffix: str) -> None:
     good = {
         "GeoJSON": head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{",
         "GPKG": head.startswith(b"SQLite format 3\x00"),
-        "ESRI Shapefile": head.startswith(b"\x00\x00\x27\x0a"),
+        "ESRI Shapefile": head.startswith(_SHAPEFILE_CODE),
     }[driver]
     if not good:
         raise InvalidSource(
@@ -183,9 +186,15 @@ def _gdal_path(path: Path, layer: str | None) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [PurePosixPath(name) for name in archive.namelist()]
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+            member = _zip_member(path, members, layer)
+            with archive.open(str(member)) as file:
+                head = file.read(4)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise InvalidSource(f"{path} is not a readable zip: {error}.", remedy=_DAMAGED) from error
-    member = _zip_member(path, members, layer)
+    if head != _SHAPEFILE_CODE:  # a VRT, say, by which GDAL would read further files and URLs
+        raise InvalidSource(
+            f"{path}/{member} is not a Shapefile, in spite of its extension.", remedy=_DAMAGED
+        )
     present = {
         other.suffix.lower()
         for other in members
