@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,6 +18,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from pydantic import SecretStr
+
+from geomill.cli.samples import find_files
+from geomill.database.credentials import DsnCredentials
+from geomill.database.postgresql import PostgreSQLRepository
+from geomill.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from tests.conftest import Server
@@ -101,13 +108,13 @@ def test_submitting_without_a_server_says_how_to_start_one(tmp_path: Path):
     assert "geomill up" in shown.stderr
 
 
-def test_doctor_works_where_nothing_runs(tmp_path: Path):
-    shown = geomill(clean_environment(tmp_path / "new", free_port()), "doctor", "--json")
+def test_doctor_works_where_nothing_runs(own_home: Path):
+    shown = geomill(clean_environment(own_home / "new", free_port()), "doctor", "--json")
     report = json.loads(shown.stdout)
     assert shown.returncode == 0
     assert report["healthy"] is True
     assert "not running" in next(c for c in report["checks"] if c["name"] == "database")["detail"]
-    assert not (tmp_path / "new").exists()
+    assert not (own_home / "new").exists()
 
 
 def test_doctor_finds_the_running_server(server: Server):
@@ -272,3 +279,57 @@ def test_a_killed_supervisor_leaves_no_process_behind(
     children = children_of(process.pid).values()
     process.kill()
     until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 40)
+
+
+def test_a_failed_job_runs_again_when_submitted_again(server: Server, tmp_path: Path):
+    source = tmp_path / "again.geojson"
+    source.write_text(ONE_POINT)
+    credentials = DsnCredentials(SecretStr(server.environment["GEOMILL_DSN"]))
+    repository = PostgreSQLRepository(credentials, role="test")
+    repository.open()
+    with contextlib.closing(repository):
+        with repository.transaction() as connection:
+            connection.execute("CREATE TABLE geo.in_the_way (n int)")
+        command = ("submit", "process_vector", "--source", str(source), "--table", "in_the_way")
+        first = geomill(server.environment, *command, "--wait")
+        assert first.returncode == 1
+        with repository.transaction() as connection:
+            connection.execute("DROP TABLE geo.in_the_way")
+    second = geomill(server.environment, *command, "--wait", "--json")
+    assert second.returncode == 0, second.stderr
+    assert json.loads(second.stdout)["run"] == 2
+
+
+def test_a_source_that_is_a_url_is_passed_on(server: Server):
+    answer = geomill(
+        server.environment,
+        *("submit", "process_vector", "--source", "s3://bucket/a.gpkg", "--table", "a"),
+    )
+    assert answer.returncode == 1
+    assert "scheme 's3'" in answer.stderr
+
+
+def test_doctor_says_why_the_database_cannot_be_reached(tmp_path: Path):
+    environment = clean_environment(tmp_path, free_port())
+    environment["GEOMILL_DSN"] = f"postgresql://u:hunter2@127.0.0.1:{free_port()}/x"
+    answer = geomill(environment, "doctor")
+    assert answer.returncode == 1
+    assert "refused" in answer.stdout
+    assert "hunter2" not in answer.stdout + answer.stderr
+    assert answer.stderr == ""
+
+
+def test_doctor_names_a_directory_the_server_cannot_enter(own_home: Path):
+    if os.geteuid() != 0:
+        pytest.skip("only root starts the server as another user")
+    own_home.chmod(0o700)
+    answer = geomill(clean_environment(own_home / "home", free_port()), "doctor")
+    assert answer.returncode == 1
+    assert "may not enter" in " ".join(answer.stdout.split())
+
+
+def test_samples_of_one_name_are_refused(tmp_path: Path):
+    for name in ("a-b.geojson", "a_b.gpkg"):
+        (tmp_path / name).touch()
+    with pytest.raises(InvalidParameter, match="both be published as 'a_b'"):
+        find_files(tmp_path)

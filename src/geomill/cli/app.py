@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -41,6 +42,8 @@ _Parent = Annotated[int | None, typer.Option("--parent", hidden=True)]
 
 def main() -> None:
     """Run the command line: exit code 1 and one line on stderr for an expected error."""
+    # Each failed attempt of a pool is a line of its own; the error at the end says it once.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     try:
         app()
     except GeomillError as error:

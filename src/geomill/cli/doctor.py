@@ -21,7 +21,7 @@ from geomill.cli.client import ApiClient
 from geomill.cli.schema import installed
 from geomill.cli.up import check_port
 from geomill.config import load_settings
-from geomill.database.embedded import EmbeddedCluster, check_binaries
+from geomill.database.embedded import EmbeddedCluster, check_binaries, check_server_account
 from geomill.errors import GeomillError
 
 if TYPE_CHECKING:
@@ -63,6 +63,11 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _libraries()
     if settings.embedded:
         yield _attempt("PostgreSQL", check_binaries, "PostgreSQL 15 with PostGIS is installed")
+        yield _attempt(
+            "server account",
+            lambda: check_server_account(settings.home),
+            "the account PostgreSQL runs as can enter the home",
+        )
     yield _home(settings.home)
     yield _disk(settings.home)
     yield _tokens(settings.home / "tokens")
@@ -150,6 +155,7 @@ def _database(settings: Settings) -> Iterator[Check]:
         return
     try:
         with running_services(settings, "doctor") as services:
+            services.repository.check()
             schema, pgstac = installed(services)
     except GeomillError as error:
         yield Check("database", ok=False, detail=error.message, remedy=error.remedy)

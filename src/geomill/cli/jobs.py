@@ -153,7 +153,9 @@ def follow(
 def submit(
     *,
     job_type: Annotated[str, typer.Argument(help="The kind of job, e.g. process_vector.")],
-    source: Annotated[Path | None, typer.Option(help="The file to work on.")] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The file to work on: a path or a URL.")
+    ] = None,
     table: Annotated[str | None, typer.Option(help="The table to publish it as.")] = None,
     param: Annotated[
         list[str] | None,
@@ -164,12 +166,14 @@ def submit(
     ),
     as_json: output.AsJson = False,
 ) -> None:
-    """Submit a job to the running geomill."""
+    """Submit a job to the running geomill; one that failed before runs again."""
     parameters = _parameters(source, table, param or [])
     settings = load_settings()
     lifetime_s = _WAIT_TOKEN_LIFETIME_S if wait else 300.0
     with connected(settings, Role.OPERATOR, lifetime_s=lifetime_s) as client:
         document = client.post(f"/api/jobs/submit/{job_type}", parameters)
+        if document["status"] in {Status.FAILED, Status.CANCELLED}:
+            document = client.post(f"/api/jobs/{document['job_id']}/resubmit", {})
         if wait:
             document = _waited(client, document, job_type, quiet=as_json)
     if as_json:
@@ -180,7 +184,7 @@ def submit(
         raise typer.Exit(1)
 
 
-def _parameters(source: Path | None, table: str | None, pairs: list[str]) -> Json:
+def _parameters(source: str | None, table: str | None, pairs: list[str]) -> Json:
     parameters: Json = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -190,7 +194,7 @@ def _parameters(source: Path | None, table: str | None, pairs: list[str]) -> Jso
             )
         parameters[key] = _value(value)
     if source is not None:
-        parameters["source"] = str(source.absolute())
+        parameters["source"] = source if "://" in source else str(Path(source).absolute())
     if table is not None:
         parameters["table"] = table
     return parameters

@@ -53,14 +53,24 @@ def find_files(directory: Path) -> list[Path]:
     """The vector files in a directory, by name.
 
     Raises:
-        InvalidParameter: there is no such directory.
+        InvalidParameter: there is no such directory, or two files have one table's name.
     """
     if not directory.is_dir():
         raise InvalidParameter(
             f"--samples {directory} is not a directory.", remedy="Name one that exists."
         )
     found = (path for path in directory.absolute().iterdir() if path.is_file())
-    return sorted(path for path in found if path.suffix.lower() in _SUFFIXES)
+    files = sorted(path for path in found if path.suffix.lower() in _SUFFIXES)
+    by_table: dict[str, Path] = {}
+    for path in files:
+        other = by_table.setdefault(table_of(path), path)
+        if other != path:
+            raise InvalidParameter(
+                f"--samples {directory} has {other.name} and {path.name}, which would both be"
+                f" published as '{table_of(path)}'.",
+                remedy="Rename or remove one.",
+            )
+    return files
 
 
 def publish(

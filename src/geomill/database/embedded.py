@@ -282,6 +282,19 @@ def check_binaries() -> None:
         )
 
 
+def check_server_account(home: Path) -> None:
+    """Check that the account the server runs as exists and can enter the home.
+
+    Raises:
+        ConfigurationError: it does not or cannot; the directory in the way is named.
+    """
+    owner = _server_user()
+    if owner is not None:
+        home = home.absolute()
+        existing = next(path for path in (home, *home.parents) if path.exists())
+        _check_reachable(existing, owner)
+
+
 def _server_user() -> pwd.struct_passwd | None:
     """The account the server runs as when we are root, which PostgreSQL refuses to be."""
     if os.geteuid() != 0:

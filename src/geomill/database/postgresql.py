@@ -109,6 +109,20 @@ class PostgreSQLRepository:
         if self._async_pool is not None:
             await self._async_pool.close()
 
+    def check(self) -> None:
+        """Make one connection outside the pools, to hear from the server itself what is wrong.
+
+        Raises:
+            DatabaseUnavailable: it could not be made; the message has the driver's words.
+        """
+        try:
+            psycopg.connect(**self._connection_arguments()).close()
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailable(
+                f"PostgreSQL cannot be reached: {' '.join(str(error).split())}.",
+                remedy="Check host, port, user, password and database in GEOMILL_DSN.",
+            ) from error
+
     @contextmanager
     def transaction(self) -> Generator[Connection[tuple[Any, ...]]]:
         """One transaction: committed when the block ends, rolled back when it raises.
@@ -164,6 +178,11 @@ def _translated() -> Generator[None]:
         raise DatabaseUnavailable(
             "PostgreSQL gave no connection in time.",
             remedy="Check that it runs and is not saturated: 'geomill doctor' looks at both.",
+        ) from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        raise DatabaseUnavailable(
+            f"The database is not set up: {error.diag.message_primary}.",
+            remedy="Run 'geomill schema deploy'.",
         ) from error
     except psycopg.errors.QueryCanceled as error:
         raise DatabaseUnavailable(

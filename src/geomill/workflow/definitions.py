@@ -140,7 +140,8 @@ def validate(definition: JobDefinition, parameters: Json) -> Any:
         return definition.parameters.model_validate(parameters)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'parameters'}: {item['msg']}"
+            f"{'.'.join(str(part) for part in item['loc']) or 'parameters'}: "
+            f"{item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_url=False, include_input=False)
         )
         raise InvalidParameter(
