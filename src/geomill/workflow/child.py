@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PRELOAD = ["geomill.bootstrap"]
 _MIB = 2**20
+_EXIT_S = 5.0
 _MORE_MEMORY = "Raise GEOMILL_TASK_MEMORY_MB, or give it less to do."
 _log = structlog.get_logger()
 
@@ -65,6 +66,7 @@ def run_in_child(entry: ChildEntry, request: ChildRequest) -> Json:
                 remedy="Raise GEOMILL_TASK_TIMEOUT_S, or give it less to do.",
             )
         outcome = receiver.recv()
+        child.join(_EXIT_S)
     except EOFError:
         child.join(5)
         raise TaskCrashed(
