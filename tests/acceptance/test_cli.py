@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -20,7 +21,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from geomill.cli import doctor
 from geomill.cli.samples import find_files
+from geomill.config import Settings
+from geomill.database import embedded
 from geomill.database.credentials import DsnCredentials
 from geomill.database.postgresql import PostgreSQLRepository
 from geomill.errors import InvalidParameter
@@ -319,13 +323,16 @@ def test_doctor_says_why_the_database_cannot_be_reached(tmp_path: Path):
     assert answer.stderr == ""
 
 
-def test_doctor_names_a_directory_the_server_cannot_enter(own_home: Path):
-    if os.geteuid() != 0:
-        pytest.skip("only root starts the server as another user")
+def test_doctor_names_a_directory_the_server_cannot_enter(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(embedded, "_server_user", lambda: pwd.getpwnam("nobody"))
     own_home.chmod(0o700)
-    answer = geomill(clean_environment(own_home / "home", free_port()), "doctor")
-    assert answer.returncode == 1
-    assert "may not enter" in " ".join(answer.stdout.split())
+    settings = Settings(home=own_home / "home", port=free_port())
+    checks = {check.name: check for check in doctor._checks(settings)}
+    assert checks["server account"].ok is False
+    assert f"may not enter {own_home}" in checks["server account"].detail
+    assert "chmod o+x" in checks["server account"].remedy
 
 
 def test_samples_of_one_name_are_refused(tmp_path: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,13 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
-from pydantic import SecretStr
 from pyogrio.raw import write
 
-from geomill.database.credentials import DsnCredentials
 from geomill.database.postgresql import PostgreSQLRepository
 
 Run = Callable[..., dict[str, Any]]
 SQUARE = shapely.box(-106, 40, -105, 41)
 BOWTIE = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1), (0, 0)])
-
-
-@pytest.fixture
-def database(server: Any) -> Iterator[PostgreSQLRepository]:
-    credentials = DsnCredentials(SecretStr(server.environment["GEOMILL_DSN"]))
-    repository = PostgreSQLRepository(credentials, role="test")
-    repository.open()
-    yield repository
-    repository.close()
 
 
 @pytest.fixture

@@ -6,24 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from geomill.database.credentials import DsnCredentials
 from geomill.database.postgresql import PostgreSQLRepository
-
-
-@pytest.fixture
-def database(server: Any) -> Iterator[PostgreSQLRepository]:
-    credentials = DsnCredentials(SecretStr(server.environment["GEOMILL_DSN"]))
-    repository = PostgreSQLRepository(credentials, role="test")
-    repository.open()
-    yield repository
-    repository.close()
 
 
 def test_losing_every_connection_costs_no_job(

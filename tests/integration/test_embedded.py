@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import tempfile
@@ -91,9 +92,10 @@ def test_missing_postgis_is_one_sentence(own_home: Path, monkeypatch: pytest.Mon
         EmbeddedCluster(own_home).start()
 
 
-def test_a_home_the_server_cannot_enter_is_named(own_home: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root starts the server as another user")
+def test_a_home_the_server_cannot_enter_is_named(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_server_user", lambda: pwd.getpwnam("nobody"))
     own_home.chmod(0o700)
     with pytest.raises(ConfigurationError, match="may not enter"):
         EmbeddedCluster(own_home).start()
